@@ -257,6 +257,15 @@ class Settings:
     grafana_traces_type: str = _setting("jaeger", parsing.traces_type)
     """What stores the traces that Grafana shows: ``jaeger`` or ``tempo``."""
 
+    alertmanager_targets: tuple[str, ...] = _setting(("127.0.0.1:9093",), parsing.targets)
+    """Hosts and ports of Alertmanager, for Prometheus, which sends alerts there and scrapes it.
+
+    ``flask telemetry assets`` writes them into ``prometheus.yml``, and what follows. Empty: there is none.
+    """
+
+    collector_targets: tuple[str, ...] = _setting(("127.0.0.1:8888",), parsing.targets)
+    """Hosts and ports of the Collector's own metrics, which Prometheus scrapes. Empty: there are none."""
+
     app_url: str = _setting("http://127.0.0.1:8000", parsing.http_url)
     """Address of the application: what the links of dashboards to its exports begin with."""
 

@@ -12,6 +12,7 @@ from telemetry.settings import Settings
 
 from . import kubernetes, shipped
 from .host_values import fill
+from .targets import CONFIGURATION, with_targets
 
 _OTHER_PAGE: Final = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 """A link to a page that is not written."""
@@ -29,6 +30,7 @@ def _contents(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, text in rules.files(settings).items():
         yield f"{shipped.RULES}/{name}", text
         yield f"kubernetes/rules/{name.removesuffix('.yml')}.yaml", kubernetes.rules(name, text)
+    yield CONFIGURATION, with_targets(shipped.text(CONFIGURATION), settings)
     for name in shipped.names(*shipped.COPIED):
         yield name, shipped.text(name)
     for name in shipped.names(f"{shipped.RUNBOOKS}/*.md"):

@@ -9,7 +9,7 @@ from typing import Final
 
 LABEL: Final = "grafana_dashboard"
 """By this label Grafana's sidecar finds dashboards, unless it is configured otherwise."""
-FOLDER: Final = "Analysis"
+FOLDER: Final = "Analyses"
 PART_OF: Final = "app.kubernetes.io/part-of: analysis-telemetry"
 """The label of all objects, by which they can be found and pruned."""
 

@@ -14,7 +14,6 @@ RULES: Final = "prometheus/rules"
 """Where the rules are written, beside what is shipped."""
 RUNBOOKS: Final = "docs/runbooks"
 COPIED: Final = (
-    "prometheus/prometheus.yml",
     "prometheus/alertmanager/**/*.yml",
     "collector/*.yaml",
     "collector/examples/*.yaml",

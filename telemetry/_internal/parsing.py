@@ -80,13 +80,14 @@ def share(value: str) -> float:
     return number
 
 
-_JOB: Final = re.compile(r"[A-Za-z0-9][\w./-]{0,126}")
+_JOB: Final = re.compile(r"(?! )[^\"'\\]{1,127}(?<! )")
+"""Without what would have to be escaped in PromQL: Grafana escapes it differently from version to version."""
 
 
 def job(value: str) -> str:
     """Return the name of a service, as the label ``job`` of Prometheus has it."""
-    if not _JOB.fullmatch(value):
-        raise ValueError("must be a name of letters, digits and _ . / -")
+    if not _JOB.fullmatch(value) or "{{" in value or not value.isprintable():  # {{: a template, in rules
+        raise ValueError("must be a name of at most 127 characters, without \" ' \\ and {{")
     return value
 
 
@@ -128,6 +129,17 @@ def names(value: str) -> tuple[str, ...]:
     for name in separated:
         if len(name) > 64:
             raise ValueError(f"contains a name of over 64 characters ({name[:20]}…)")
+    return separated
+
+
+_TARGET: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):[0-9]{1,5}")
+
+
+def targets(value: str) -> tuple[str, ...]:
+    """Return hosts with ports that are separated by commas, as a configuration of Prometheus has them."""
+    separated = tuple(target.strip() for target in value.split(",") if target.strip())
+    if not all(_TARGET.fullmatch(target) for target in separated):
+        raise ValueError("must be hosts with ports such as alertmanager:9093, separated by commas")
     return separated
 
 

@@ -54,6 +54,16 @@ def writing_to(parameter: str, path: Path) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def reading_from(parameter: str) -> Iterator[None]:
+    """Turn errors of reading a file in the block into one line that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise click.ClickException(f"{parameter}: {error.filename} cannot be read ({reason})") from None
+
+
 def unusable(error: Exception) -> click.ClickException:
     """Return what is wrong with the database, with the remedy if it was not migrated."""
     from sqlalchemy.exc import OperationalError

@@ -10,7 +10,22 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from exporters.assets.contents import contents
 from telemetry.cli.group import cli
+from telemetry.settings import Settings
+
+ALL = contents(Settings())
+MONEY = "prometheus/rules/money.yml"
+COST = "grafana/dashboards/analysis-cost.json"
+BUDGET = {"TELEMETRY_BUDGET_MONTH_USD": "2000"}
+OF_BUDGET = [
+    COST,
+    "grafana/dashboards/analysis-overview.json",
+    "kubernetes/dashboards/analysis-cost.yaml",
+    "kubernetes/dashboards/analysis-overview.yaml",
+    "kubernetes/rules/money.yaml",
+    MONEY,
+]
 
 
 @dataclass

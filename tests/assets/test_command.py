@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 from pathlib import Path
 
-import pytest
+from exporters.assets.comparison import State, compare
+from exporters.assets.directory import write
+from tests.assets.conftest import ALL, BUDGET, COST, MONEY, OF_BUDGET, Command
 
-from exporters.assets.contents import contents
-from exporters.assets.directory import compare, write
-from telemetry.settings import Settings
-from tests.assets.conftest import Command
-
-ALL = contents(Settings())
-MONEY = "prometheus/rules/money.yml"
-COST = "grafana/dashboards/analysis-cost.json"
 SLACK = "prometheus/alertmanager/receivers/channel-slack.yml"
-BUDGET = {"TELEMETRY_BUDGET_MONTH_USD": "2000"}
-OF_BUDGET = [
-    COST,
-    "grafana/dashboards/analysis-overview.json",
-    "kubernetes/dashboards/analysis-cost.yaml",
-    "kubernetes/dashboards/analysis-overview.yaml",
-    "kubernetes/rules/money.yaml",
-    MONEY,
-]
 
 
 def test_everything_is_written_once(assets: Command) -> None:
@@ -62,18 +46,24 @@ def test_programs_get_json(assets: Command) -> None:
     assert (shown["directory"], shown["is_up_to_date"]) == (str(assets.directory), False)
     assert shown["changed"] == OF_BUDGET
     assert shown["unchanged"] == sorted(ALL.keys() - set(OF_BUDGET))
-    assert [shown[name] for name in ("new", "removed", "edited", "kept", "conflicting", "blocked")] == [
-        []
-    ] * 6
+    assert all(shown[state] == [] for state in {*State} - {State.CHANGED, State.UNCHANGED})
 
 
-def test_a_missing_file_is_written_again(assets: Command) -> None:
-    """It is drift until then."""
+def test_a_deleted_file_stays_deleted(assets: Command) -> None:
+    """Also if there is a newer version of it; that is no drift, and it is said each time."""
     assets()
     (assets.directory / MONEY).unlink()
 
-    assert assets.states("--check")["new"] == [MONEY]
-    assert assets.states()["new"] == [MONEY]
+    shown = assets.states(**BUDGET)
+    assert (shown["deleted"], shown["new"]) == ([MONEY], [])
+    assert assets("--check", **BUDGET) == (
+        0,
+        f"         file\ndeleted  {MONEY}\n{assets.directory} is up to date.\n",
+    )
+    assert assets(**BUDGET)[1].endswith(f"{len(ALL) - 1} unchanged, 1 deleted in {assets.directory}.\n")
+
+    assert assets.states("--overwrite", MONEY)["new"] == [MONEY]
+    assert (assets.directory / MONEY).read_text() == ALL[MONEY]
 
 
 def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command) -> None:
@@ -86,16 +76,19 @@ def test_an_edited_file_is_kept_as_long_as_there_is_no_newer_one(assets: Command
     assert (assets.directory / SLACK).read_text() == "# ours\n"
     status, said = assets("--check", **BUDGET)
     assert (status, f"edited  {SLACK}\n" in said) == (1, True)
-    said = said.splitlines()[-1]
-    assert said.startswith(f"Error: files in {assets.directory} were edited: {SLACK}; take the edits back")
+    reason = (
+        f"Error: files in {assets.directory} were edited: {SLACK}; take the edits back, or name them with"
+    )
+    assert said.endswith(f"{reason} --overwrite\n")
 
-    assert assets.states("--overwrite", **BUDGET)["changed"] == [SLACK]
+    assert assets.states("--overwrite", SLACK, **BUDGET)["overwritten"] == [SLACK]
     assert (assets.directory / SLACK).read_text() == ALL[SLACK]
+    assert (assets.directory / f"{SLACK}.orig").read_text() == "# ours\n"
     assert assets("--check", **BUDGET)[0] == 0
 
 
 def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -> None:
-    """One line names it, and says what to do; --overwrite does it."""
+    """One line names it, and says what to do; --overwrite does it, and keeps a copy."""
     assets()
     (assets.directory / MONEY).write_text("groups: []\n")
     before = (assets.directory / COST).read_bytes()
@@ -103,15 +96,37 @@ def test_an_edited_file_with_a_newer_version_stops_everything(assets: Command) -
     status, said = assets(**BUDGET)
     assert status == 1
     assert said == (
-        f"Error: nothing is written, for files in {assets.directory} were edited, or written by others: "
-        f"{MONEY}; move them away, or replace them with --overwrite\n"
+        f"Error: nothing is written to {assets.directory}: edited, or written by others: {MONEY} "
+        "(replace with --overwrite FILE, which keeps a copy)\n"
     )
     assert (assets.directory / MONEY).read_text() == "groups: []\n"
     assert (assets.directory / COST).read_bytes() == before
     assert assets.states("--check", **BUDGET)["conflicting"] == [MONEY]
 
-    assert assets.states("--overwrite", **BUDGET)["changed"] == OF_BUDGET
+    status, said = assets("--overwrite", str(assets.directory / MONEY), **BUDGET)
+    assert (status, f"overwritten  {MONEY}, kept as {MONEY}.orig\n" in said) == (0, True)
     assert "2000" in (assets.directory / MONEY).read_text()
+    assert (assets.directory / f"{MONEY}.orig").read_text() == "groups: []\n"
+
+
+def test_only_the_named_files_are_overwritten(assets: Command) -> None:
+    """By their path or a pattern; a copy never replaces an earlier one, and has the mode of the file."""
+    assets()
+    for content in ("# first\n", "# second\n"):
+        (assets.directory / SLACK).write_text(content)
+        (assets.directory / SLACK).chmod(0o600)
+        (assets.directory / MONEY).write_text("groups: []\n")
+        shown = assets.states("--overwrite", "prometheus/alertmanager/*")
+        assert (shown["overwritten"], shown["edited"]) == ([SLACK], [MONEY])
+    assert shown["copies"] == {SLACK: f"{SLACK}.orig2"}
+    copies = [assets.directory / f"{SLACK}.orig", assets.directory / f"{SLACK}.orig2"]
+    assert [copy.read_text() for copy in copies] == ["# first\n", "# second\n"]
+    assert {copy.stat().st_mode & 0o777 for copy in copies} == {0o600}
+
+    status, said = assets("--overwrite", MONEY, "--overwrite", "rules/money")
+    reason = f"Error: --overwrite: no file of {assets.directory} is 'rules/money'"
+    assert (status, said.splitlines()[-1]) == (2, reason)
+    assert (assets.directory / MONEY).read_text() == "groups: []\n"
 
 
 def test_files_of_others_are_left_alone(assets: Command) -> None:
@@ -121,23 +136,13 @@ def test_files_of_others_are_left_alone(assets: Command) -> None:
     (assets.directory / "prometheus" / "rules" / "own.yml").write_bytes(b"# caf\xe9\n")
 
     status, said = assets()
-    assert (status, said.count("\n"), f" {MONEY};" in said) == (1, 1, True)
+    assert (status, said.count("\n"), f" {MONEY} (" in said) == (1, 1, True)
     assert assets.files() == {MONEY, "prometheus/rules/own.yml"}
 
     (assets.directory / MONEY).unlink()
     assert assets()[0] == 0
     assert assets("--check")[0] == 0
     assert (assets.directory / "prometheus" / "rules" / "own.yml").read_bytes() == b"# caf\xe9\n"
-
-
-def test_a_folder_in_the_place_of_a_file_is_a_conflict(assets: Command) -> None:
-    """It is nothing that could be overwritten; nothing else is written, either."""
-    (assets.directory / MONEY).mkdir(parents=True)
-
-    reason = f"nothing is written, for these in {assets.directory} are no files: {MONEY}; move them away"
-    for options in ((), ("--overwrite",)):
-        assert assets(*options) == (1, f"Error: {reason}\n")
-        assert assets.files() == set()
 
 
 def test_files_of_an_earlier_version_are_removed_unless_edited(assets: Command) -> None:
@@ -152,69 +157,6 @@ def test_files_of_an_earlier_version_are_removed_unless_edited(assets: Command) 
     assert not (assets.directory / "grafana" / "old").exists()
     assert (assets.directory / "prometheus/rules/old.yml").read_text() == "groups: [] # ours\n"
     assert assets("--check")[0] == 0
-
-
-def test_a_record_leads_to_no_file_elsewhere(assets: Command, tmp_path: Path) -> None:
-    """Whoever writes it cannot have other files removed."""
-    write(compare(assets.directory, {"../precious": "mine\n"}))
-    assert (tmp_path / "precious").exists()
-
-    assert assets()[0] == 0
-    assert (tmp_path / "precious").read_text() == "mine\n"
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"files": []}', "\x80"])
-def test_a_record_that_is_none_is_reported(assets: Command, content: str) -> None:
-    """In one line; no file is touched."""
-    assets()
-    (assets.directory / "written.json").write_bytes(content.encode("latin-1"))
-
-    status, said = assets(**BUDGET)
-    record = assets.directory / "written.json"
-    assert (status, said) == (1, f"Error: {record} is no record of what was written last: move it away\n")
-    record.unlink()
-    assert assets()[0] == 0
-
-
-@pytest.mark.parametrize("options", [(), ("--check",), ("--overwrite",)])
-def test_an_unusable_directory_is_reported_in_a_line(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """It names the directory, and the reason."""
-    (tmp_path / "file").write_text("")
-    directory = tmp_path / "file" / "assets"
-
-    status, said = Command(directory)(*options)
-    assert (status, said) == (
-        1,
-        f"Error: DIRECTORY: {directory} cannot be written (Not a directory): name another place\n",
-    )
-
-
-def test_an_obstacle_leaves_nothing_behind(assets: Command) -> None:
-    """So that nothing counts as edited when it is gone."""
-    assets.directory.mkdir()
-    (assets.directory / "prometheus").write_text("")
-
-    assert assets()[0] == 1
-    assert assets.files() == {"prometheus"}
-    (assets.directory / "prometheus").unlink()
-    assert assets(**BUDGET)[0] == 0
-    assert assets("--check", **BUDGET)[0] == 0
-
-
-def test_after_an_error_everything_is_as_it_was(assets: Command) -> None:
-    """There is never half a set, of which some have the new values and others do not."""
-    assets()
-    before = {name: (assets.directory / name).read_bytes() for name in assets.files()}
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a full disk: small files fit, others do not
-    try:
-        status, said = assets(**BUDGET)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    assert (status, said.count("\n")) == (1, 1)
-    assert {name: (assets.directory / name).read_bytes() for name in assets.files()} == before
-    assert assets.states(**BUDGET)["changed"] == OF_BUDGET
 
 
 def test_files_keep_their_mode(assets: Command) -> None:
@@ -244,7 +186,7 @@ def test_a_copy_of_the_directory_is_as_good(assets: Command, tmp_path: Path) -> 
 
 def test_checking_never_overwrites(assets: Command) -> None:
     """The two options exclude each other."""
-    status, said = assets("--check", "--overwrite")
+    status, said = assets("--check", "--overwrite", "*")
 
     assert (status, said.splitlines()[-1]) == (2, "Error: --check and --overwrite exclude each other")
 
@@ -255,6 +197,12 @@ def test_a_setting_that_cannot_be_used_is_named(assets: Command) -> None:
         ("TELEMETRY_GRAFANA_TRACES_TYPE", "zipkin", "must be jaeger or tempo"),
         ("TELEMETRY_GRAFANA_PROMETHEUS_UID", "a b", "must be a uid of at most 40 letters, digits and _ -"),
         ("TELEMETRY_APP_URL", "shop", "must be an address such as"),
+        ("TELEMETRY_ALERTMANAGER_TARGETS", "http://am:9093", "must be hosts with ports such as"),
+        ("TELEMETRY_COLLECTOR_TARGETS", "collector", "must be hosts with ports such as"),
+        *(
+            ("TELEMETRY_ALERT_JOB", name, "must be a name of")
+            for name in ("", " a", 'a"b', "it's", "a\\", "{{a", "a\n")
+        ),
         ("TELEMETRY_RUNBOOKS_URL", "https://wiki/{{page", "must be an address or a path, without"),
         ("TELEMETRY_RUNBOOKS_URL", "wiki\npages", "must be an address or a path, without"),
         ("TELEMETRY_GRAFANA_URL", "https://grafana/{{.Labels.job}}", "must be an address or a path, without"),

@@ -7,15 +7,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
-from exporters.assets.contents import dashboards
+from exporters.assets.contents import contents, dashboards
 from telemetry.conventions.gauges import SPEND_MONTH
 from telemetry.settings import Settings
 from tests.assets.conftest import Command
 from tests.tools import program
 
 OURS = {
-    "TELEMETRY_ALERT_JOB": "shop/hiring",
+    "TELEMETRY_ALERT_JOB": "the shop/hiring & more: (new) #1",
+    "TELEMETRY_ALERTMANAGER_TARGETS": "alertmanager-0:9093, [::1]:9093",
+    "TELEMETRY_COLLECTOR_TARGETS": "",
     "TELEMETRY_APP_URL": "https://hiring.example.com",
     "TELEMETRY_BUDGET_MONTH_USD": "1250.5",
     "TELEMETRY_RUNBOOKS_URL": "https://docs.example.com/runbooks",
@@ -42,9 +45,20 @@ def test_prometheus_accepts_configuration_and_rules(written: Path) -> None:
 
     assert checked.count("SUCCESS") == 2 + len([*(written / "prometheus" / "rules").glob("*.yml")])
     rules = "".join(path.read_text() for path in (written / "prometheus" / "rules").glob("*.yml"))
-    assert 'job="shop/hiring"' in rules and 'job="screener"' not in rules
+    assert f'job="{OURS["TELEMETRY_ALERT_JOB"]}"' in rules and 'job="screener"' not in rules
     assert '"https://docs.example.com/runbooks/AnalysisNoSuccess.md"' in rules
     assert '"https://grafana.example.com/d/analysis-cost"' in rules
+
+
+def test_prometheus_finds_the_programs_of_the_host() -> None:
+    """By settings, so that nobody has to edit the configuration; without a program there is no address."""
+    settings = Settings(alertmanager_targets=("am-0:9093", "am-1:9093"), collector_targets=())
+    found = yaml.safe_load(contents(settings)["prometheus/prometheus.yml"])
+
+    scraped = {job["job_name"]: job["static_configs"][0]["targets"] for job in found["scrape_configs"]}
+    pair = ["am-0:9093", "am-1:9093"]
+    assert found["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": pair}]}]
+    assert scraped == {"prometheus": ["127.0.0.1:9090"], "alertmanager": pair, "otelcol": []}
 
 
 def test_alertmanager_accepts_its_configuration(written: Path) -> None:

@@ -14,18 +14,23 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from exporters.assets import kubernetes
+from exporters.assets.comparison import State
 from exporters.assets.contents import contents
-from exporters.assets.directory import State
 from grafana.parts.queries import SQL
 from telemetry.settings import PREFIX, Settings
 from tests.debian import unpacked
 from tests.local_server import Handler, LocalServer
+from tests.stack.files import PROVISIONING, load
 from tests.tools import program
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "how-to" / "assets.md").read_text()
 SHOWN = "/etc/analysis-telemetry"
 BLOCKS = re.findall(r"^```console\n(.*?)^```$", TEXT, re.M | re.S)
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.M | re.S)
+(PROVIDER,) = yaml.safe_load(EXAMPLES[0])["providers"]
+(SHIPPED_PROVIDER,) = load(PROVISIONING / "dashboards" / "analysis.yml")["providers"]
 ELSEWHERE = ("kubectl", "mimirtool")
 """Programs that need a cluster or an account."""
 
@@ -60,12 +65,19 @@ def run(commands: str, folder: Path, **settings: str) -> str:
 
 
 def test_the_commands_print_what_the_page_shows(tmp_path: Path) -> None:
-    """The first one writes everything, the second one what the budget changes."""
-    first, second = [each for each in BLOCKS if f"flask telemetry assets {SHOWN}" in each]
-    run(block(first.splitlines()[0]), tmp_path)
-    command, _, shown = second.partition("\n")
-
-    assert run(command.removeprefix("$ "), tmp_path) == shown.replace(SHOWN, str(tmp_path / "assets"))
+    """The first one writes everything, the second one what the budget changes, the third one over an edit."""
+    first, *more = [each for each in BLOCKS if f"flask telemetry assets {SHOWN}" in each]
+    write = first.removeprefix("$ ")
+    edited = tmp_path / "assets" / "prometheus" / "prometheus.yml"
+    for each in more:
+        run(write, tmp_path)
+        if "overwritten" in each:
+            edited.write_text(f"# mine\n{edited.read_text()}")
+        command, *printed = each.splitlines(keepends=True)
+        shown = "".join(line for line in printed if not line.startswith("$ "))
+        said = run(command.removeprefix("$ "), tmp_path)
+        assert said == shown.replace(SHOWN, str(tmp_path / "assets"))
+    assert "< # mine" in run(f"{printed[-1].removeprefix('$ ').strip()} || true", tmp_path)
 
 
 def test_the_programs_check_it(tmp_path: Path) -> None:
@@ -79,32 +91,38 @@ def test_the_programs_check_it(tmp_path: Path) -> None:
 
 
 def test_the_dashboards_are_sent_to_a_grafana(tmp_path: Path) -> None:
-    """By HTTP, each as the JSON that Grafana's API takes, with the uids of the page."""
+    """By HTTP, each as the JSON that Grafana's API takes, in the folder and with the uids of the page."""
     taken: list[dict[str, Any]] = []
-    asked: set[tuple[str, str]] = set()
+    asked: list[tuple[str, str]] = []
 
     class Grafana(Handler):
         def do_POST(self) -> None:
-            asked.add((self.path, self.headers["Authorization"]))
+            asked.append((self.path, self.headers["Authorization"]))
             taken.append(json.loads(self.body()))
             self.answer()
 
-    commands = f"{block('TELEMETRY_GRAFANA_TRACES_TYPE=tempo')}\n{block('/api/dashboards/db')}"
+    words = ("TELEMETRY_GRAFANA_TRACES_TYPE=tempo", "send folders", "send dashboards/db")
+    commands = "\n".join(map(block, words))
     with LocalServer(Grafana) as server:
         run(commands, tmp_path, GRAFANA_URL=server.url, GRAFANA_TOKEN="secret")
 
-    assert asked == {("/api/dashboards/db", "Bearer secret")}
+    first, *others = asked
+    assert first == ("/api/folders", "Bearer secret")
+    assert {*others} == {("/api/dashboards/db", "Bearer secret")}
+    folder = taken.pop(0)
+    assert folder["title"] == kubernetes.FOLDER == PROVIDER["folder"] == SHIPPED_PROVIDER["folder"]
+    assert folder["uid"] == PROVIDER["folderUid"] == SHIPPED_PROVIDER["folderUid"]
     uids = {each["dashboard"]["uid"] for each in taken}
     assert uids == {path.stem for path in (ROOT / "grafana" / "dashboards").glob("*.json")}
     for each in taken:
-        assert each["overwrite"] is True
+        assert (each["overwrite"], each["folderUid"]) == (True, folder["uid"])
         sources = {
             one["query"]: one["current"]["value"]
             for one in each["dashboard"]["templating"]["list"]
             if one["type"] == "datasource"
         }
         expected = {"prometheus": "grafanacloud-prom", "tempo": "grafanacloud-traces"}
-        assert sources.items() <= {SQL.plugin: "analysis-postgresql", **expected}.items()
+        assert sources.items() <= {SQL.plugin: "fe2kq7w9x1c0ga", **expected}.items()
 
 
 @pytest.mark.parametrize("kind", ["dashboards", "rules"])
@@ -130,27 +148,36 @@ def test_kubectl_reads_the_objects(tmp_path: Path, kind: str) -> None:
         assert read[written["metadata"]["name"]] == written
 
 
-def test_mimirtool_gets_all_rules(tmp_path: Path) -> None:
-    """It needs an account; the files that it is given are there."""
-    run(f"flask telemetry assets {SHOWN}", tmp_path)
-    (rules,) = re.findall(r"^\$ mimirtool rules load grafana-cloud/(\S+)$", TEXT, re.M)
+def test_mimirtool_gets_the_rules(tmp_path: Path) -> None:
+    """It needs an account; what it is given are the files without that for a Prometheus of one's own."""
+    mimirtool = tmp_path / "bin" / "mimirtool"
+    run("flask telemetry assets grafana-cloud", tmp_path)
+    mimirtool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    mimirtool.chmod(0o755)
 
-    assert {path.name for path in (tmp_path / "assets").glob(rules)} == {
-        path.name for path in (ROOT / "prometheus" / "rules").iterdir()
-    }
+    given = {Path(line).name for line in run(block("mimirtool rules load"), tmp_path).splitlines()[2:]}
+    assert given == {path.name for path in (ROOT / "prometheus" / "rules").iterdir()} - {"platform.yml"}
+    run("flask telemetry assets grafana-cloud --check", tmp_path)
 
 
 def test_every_command_is_tried() -> None:
     """Those that need a cluster or an account apart, of which only the files are looked at."""
-    tried = ("flask telemetry assets", "promtool", "amtool", "cd ", "otelcol", "export TELEMETRY", "for file")
+    tried = (
+        *("flask telemetry assets", "diff", "promtool", "amtool", "cd ", "otelcol", "export TELEMETRY"),
+        *("send() {", "echo ", "for file", "rm "),
+    )
     for line in re.findall(r"^\$ (.+)$", "\n".join(BLOCKS), re.M):
         assert any(word in line for word in tried) or line.startswith(ELSEWHERE), line
 
 
-@pytest.mark.parametrize("example", re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.M | re.S), ids=[0, 1])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["provider", "source"])
 def test_provisioning_fits_what_is_written(example: str) -> None:
-    """The folder is one that is written, and the data source has the default uid and type."""
+    """The folder is one that is written, and the data source has the default uid and type.
+
+    Grafana's other data sources stay what they are: it finds them by name, and knows one default.
+    """
     found = yaml.safe_load(example)
+    assert found.keys() <= {"apiVersion", "providers", "datasources"}
     for provider in found.get("providers", ()):
         folder = provider["options"]["path"].removeprefix(f"{SHOWN}/")
         assert any(name.startswith(f"{folder}/") for name in contents(Settings()))
@@ -161,6 +188,7 @@ def test_provisioning_fits_what_is_written(example: str) -> None:
         )
     for source in found.get("datasources", ()):
         assert (source["uid"], source["type"]) == (Settings().grafana_postgresql_uid, SQL.plugin)
+        assert "isDefault" not in source and source["name"].lower() not in ("postgres", "postgresql")
         assert source["secureJsonData"]["password"].startswith("$")  # from the environment
 
 
@@ -168,8 +196,9 @@ def test_the_tables_are_complete() -> None:
     """Every folder, every word, and every setting that nothing else reads."""
     folders = {name.partition("/")[0] for name in contents(Settings())}
     assert {place.partition("/")[0] for place in re.findall(r"^\| `([\w/]+/)` \|", TEXT, re.M)} == folders
-    rows = "".join(re.findall(r"^\| `(?:new|removed|edited|kept|conflicting|blocked)`.*$", TEXT, re.M))
+    rows = "".join(re.findall(rf"^\| `(?:{'|'.join(State)})`.*$", TEXT, re.M))
     assert {*re.findall(r"`(\w+)`", rows)} == {*State}
     named = {*re.findall(rf"`{PREFIX}(\w+)`", TEXT)}
-    ours = {each.name.upper() for each in fields(Settings) if each.name.startswith("grafana_")}
+    written = re.compile("grafana_|.*_targets$")
+    ours = {each.name.upper() for each in fields(Settings) if written.match(each.name)}
     assert named == {*ours, "ALERT_JOB", "APP_URL", "RUNBOOKS_URL"}

@@ -20,6 +20,8 @@ from examples.screener.demo.service import FAULTS, Service
 from examples.screener.demo.steps import Steps
 from examples.screener.demo.submission import Submission, Submitted
 from examples.screener.standin.client import StandIn
+from exporters.assets.targets import with_targets
+from telemetry.settings import Settings
 from tests import runs
 from tests.alertmanager import RunningAlertmanager
 from tests.collector.running import RunningCollector
@@ -30,7 +32,7 @@ from tests.postgres import TemporaryPostgres, free_port
 from tests.prometheus import SHIPPED, Prometheus
 from tests.stack import files
 from tests.tools import program
-from tools.compose.prometheus import ALERTMANAGER, COLLECTOR, SOURCE, with_addresses
+from tools.compose.prometheus import SOURCE
 
 NOT_HERE: Final = (
     "COLLECTOR_HOST",
@@ -85,10 +87,10 @@ class Local:
         return RunningAlertmanager("", configuration=file.read_text(), program=program("alertmanager"))
 
     def _new_prometheus(self, collector: str) -> Prometheus:
-        addresses = {ALERTMANAGER: self.alertmanager.place, COLLECTOR: collector}
+        settings = Settings(alertmanager_targets=(self.alertmanager.place,), collector_targets=(collector,))
         prometheus = Prometheus(
             program=program("prometheus"),
-            configuration=with_addresses(SOURCE.read_text(), addresses),
+            configuration=with_targets(SOURCE.read_text(), settings),
             arguments=tuple(flag for flag in _command("prometheus") if flag.partition("=")[0] not in PATHS),
         )
         (prometheus.folder / "rules").symlink_to(SHIPPED / "rules")
