@@ -162,7 +162,7 @@ def _failures() -> Panel:
             empty="Every document of this period was scored, or none was recorded.",
         ),
         over_time(f"""
-WITH {documents("outcome", "error_type", condition="outcome <> 'scored'")}, place AS (
+WITH {documents("outcome", "error_type", condition="outcome <> 'scored'")}, place AS MATERIALIZED (
   SELECT coalesce(error_type, outcome) AS name, row_number() OVER (ORDER BY count(*) DESC, coalesce(error_type, outcome)) AS number
   FROM file GROUP BY 1)
 SELECT {bucket("file.started_at")} AS "time", CASE WHEN place.number < 8 THEN place.name ELSE 'other' END AS metric, count(*) AS value

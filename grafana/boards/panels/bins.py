@@ -26,7 +26,7 @@ class Bins:
     def counted(self, column: str, table: str) -> str:
         """Return ``counted``, a part of a ``WITH``: the number of rows in each bin, also in an empty one."""
         listed = ", ".join(f"('{name}')" for name in self.names)
-        return f"""filled AS (
+        return f"""filled AS MATERIALIZED (
   SELECT {self.name(self.place(column))} AS bin, count(*) AS number FROM {table} WHERE {column} IS NOT NULL GROUP BY 1),
 counted AS (
   SELECT each.bin, coalesce(filled.number, 0) AS number
