@@ -25,8 +25,8 @@ def test_too_early() -> None:
     early = [POSTGRES[0], event("migrate", "start", 2), POSTGRES[1], event("migrate", "die", 7, code="1")]
 
     assert out_of_order(early) == ["migrate started before postgres was ready (service_healthy)"]
-    failed = [*early, event("folders", "start", 8)]
-    assert "folders started before migrate was ready (service_completed_successfully)" in out_of_order(failed)
+    failed = [*early, event("grafana", "start", 8)]
+    assert "grafana started before migrate was ready (service_completed_successfully)" in out_of_order(failed)
 
 
 def test_a_profile_that_does_not_run() -> None:
