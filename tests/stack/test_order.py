@@ -16,8 +16,10 @@ POSTGRES = [event("postgres", "start", 1), event("postgres", "health_status: hea
 
 
 def test_in_order() -> None:
-    """What waits until its database is healthy is in order, and so is its restart later on."""
-    assert out_of_order([*POSTGRES, event("migrate", "start", 6), event("migrate", "start", 99)]) == []
+    """What waits until its database is healthy is in order, its restart later on, and what builds images."""
+    step = {"Action": "start", "Actor": {"Attributes": {"image": "sha256:1"}}, "timeNano": 1}
+
+    assert out_of_order([step, *POSTGRES, event("migrate", "start", 6), event("migrate", "start", 99)]) == []
 
 
 def test_too_early() -> None:
