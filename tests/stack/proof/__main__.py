@@ -136,10 +136,13 @@ class Proof:
     def _lose_database(self) -> None:
         """Stop PostgreSQL, and see that Prometheus knows."""
         stores = self._stores()
+        down = 'count(pg_up{job="postgres"} == 0)'
         assert stores.value('pg_up{job="postgres"}') == 1
         self.clone.compose.run("stop", "postgres")
-        pending = 'count(ALERTS{alertname="PostgresDown"})'
-        until(lambda: stores.value(pending), PATIENCE, what="PostgresDown is raised")
+        until(lambda: stores.value(down), PATIENCE, what="the exporter says that PostgreSQL is down")
+        self.clone.compose.run("start", "postgres")
+        until(lambda: not stores.value(down), PATIENCE, what="it says that it is up again")
+        until(lambda: "unhealthy" not in self.clone.compose.ask("ps"), PATIENCE, what="nothing is ill")
         self.clone.compose.up(self.clone.without)
 
     def _restart(self, service: str) -> None:
