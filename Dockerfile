@@ -13,14 +13,21 @@ COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY telemetry telemetry
 COPY exporters exporters
 COPY migrations migrations
+# What the wheel has for `flask telemetry assets`.
+COPY collector collector
+COPY docs/runbooks docs/runbooks
+COPY grafana/dashboards grafana/dashboards
+COPY grafana/host_values.json grafana/
+COPY prometheus prometheus
 RUN /build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /build/bin/pip --python /venv/bin/python install --quiet --no-deps /wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# The folder of the spool belongs to the user, and so does the volume that is mounted there.
+# These folders belong to the user, and so does a new volume that is mounted there.
 RUN groupadd --gid 10001 screener && useradd --uid 10001 --gid screener --no-create-home --shell /usr/sbin/nologin screener \
- && mkdir -p /app /var/lib/screener/spool && chown -R screener:screener /var/lib/screener && chmod 700 /var/lib/screener/spool
+ && mkdir -p /app /var/lib/screener/spool /assets/docs/runbooks /assets/grafana/dashboards /assets/prometheus/rules /queues /traces \
+ && chown -R screener:screener /var/lib/screener /assets /queues /traces && chmod 700 /var/lib/screener/spool
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY examples/__init__.py examples/

@@ -35,7 +35,7 @@ class PostgresExporter:
         """
         self.place = f"127.0.0.1:{free_port()}"
         self._environment = {"DATA_SOURCE_NAME": f"{database_url}?sslmode=disable"}
-        self._program = _program()
+        self._program = program()
 
     def __enter__(self) -> Self:
         command = [str(self._program), f"--web.listen-address={self.place}", "--log.level=error"]
@@ -62,7 +62,12 @@ class PostgresExporter:
         return True
 
 
-def _program() -> Path:
+def program() -> Path:
+    """Return the path of the program.
+
+    Raises:
+        PostgresExporterUnavailable: there is none, and it cannot be fetched.
+    """
     installed = [path for name in NAMES if (path := shutil.which(name))]
     if chosen := os.environ.get("TEST_POSTGRES_EXPORTER") or next(iter(installed), None):
         return Path(chosen)

@@ -1,7 +1,8 @@
 """Set up the database: ``python -m examples.screener.install``, as often as you like.
 
-It creates the screener's tables and users, telemetry's additions and, if DASHBOARDS_PASSWORD is set, the role
-with which dashboards read PostgreSQL. SCREENER_PASSWORD is the password of new users.
+It creates the screener's tables and users, and telemetry's additions. If DASHBOARDS_PASSWORD is set, it
+creates the role with which dashboards read PostgreSQL, and if EXPORTER_PASSWORD is set, that of
+postgres_exporter. SCREENER_PASSWORD is the password of new users.
 """
 
 from __future__ import annotations
@@ -17,8 +18,16 @@ from .app import create_app, init_db
 from .auth import PASSWORD, seed_users
 from .models import db
 
-ROLE = "grafana"
+DASHBOARDS = "grafana"
 """The role of dashboards."""
+EXPORTER = "postgres_exporter"
+"""The role of postgres_exporter: it reads the statistics of the server, and no data."""
+CREATE_EXPORTER = f"""
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{EXPORTER}') THEN CREATE ROLE {EXPORTER} LOGIN; END IF;
+END $$;
+GRANT pg_monitor TO {EXPORTER};
+"""
 
 
 def main() -> None:
@@ -28,19 +37,21 @@ def main() -> None:
         seed_users(os.environ.get("SCREENER_PASSWORD") or PASSWORD)
     _telemetry(app, "db", "upgrade", "--with-base-tables")
     if password := os.environ.get("DASHBOARDS_PASSWORD"):
-        _create_role(app, password)
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            _telemetry(app, "db", "role", "--name", DASHBOARDS)
+        _create_role(app, DASHBOARDS, printed.getvalue(), password)
+    if password := os.environ.get("EXPORTER_PASSWORD"):
+        _create_role(app, EXPORTER, CREATE_EXPORTER, password)
 
 
-def _create_role(app: Flask, password: str) -> None:
-    """Create the role, or change what it may and its password."""
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        _telemetry(app, "db", "role", "--name", ROLE)
+def _create_role(app: Flask, name: str, statements: str, password: str) -> None:
+    """Create a role, or change what it may and its password."""
     literal = password.replace("'", "''")
     with app.app_context(), db.engine.begin() as connection:
         driver = connection.connection.cursor()
-        driver.execute(printed.getvalue())
-        driver.execute(f"ALTER ROLE {ROLE} PASSWORD '{literal}'")
+        driver.execute(statements)
+        driver.execute(f"ALTER ROLE {name} PASSWORD '{literal}'")
 
 
 def _telemetry(app: Flask, *words: str) -> None:

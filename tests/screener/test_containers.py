@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from examples.screener import health
 from examples.screener.app import create_app
-from examples.screener.install import ROLE
+from examples.screener.install import DASHBOARDS, EXPORTER
 from examples.screener.jobs import beat
 from examples.screener.models import db
 from tests.end_to_end.processes import ROOT, environment
@@ -23,7 +23,8 @@ from tests.postgres import TemporaryPostgres
 @pytest.fixture
 def installed(postgres: TemporaryPostgres, postgres_url: str) -> Iterator[str]:
     """A database that was installed twice, as by each start of the containers."""
-    settings = {"SCREENER_DATABASE_URL": postgres_url, "SECRET_KEY": "any", "DASHBOARDS_PASSWORD": "it's new"}
+    passwords = {"DASHBOARDS_PASSWORD": "it's new", "EXPORTER_PASSWORD": "too"}
+    settings = {"SCREENER_DATABASE_URL": postgres_url, "SECRET_KEY": "any", **passwords}
     for _ in range(2):
         command = [sys.executable, "-m", "examples.screener.install"]
         env = environment(**settings, TELEMETRY_ENABLED="false")
@@ -31,8 +32,9 @@ def installed(postgres: TemporaryPostgres, postgres_url: str) -> Iterator[str]:
         assert done.returncode == 0, done.stderr
     yield postgres_url
     with psycopg.connect(plain(postgres_url), autocommit=True) as connection:
-        connection.execute(f"DROP OWNED BY {ROLE}".encode())
-        connection.execute(f"DROP ROLE {ROLE}".encode())
+        for role in (DASHBOARDS, EXPORTER):
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
 
 
 def plain(url: str, role: str = "postgres") -> str:
@@ -42,14 +44,30 @@ def plain(url: str, role: str = "postgres") -> str:
 
 def test_install_creates_the_role_of_dashboards(installed: str) -> None:
     """It has a password, reads views, and nothing else; the users are there once."""
-    with psycopg.connect(plain(installed, ROLE)) as reader:
+    with psycopg.connect(plain(installed, DASHBOARDS)) as reader:
         assert reader.execute("SELECT COUNT(*) FROM telemetry_jobs").fetchone() == (0,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("SELECT * FROM users")
     with psycopg.connect(plain(installed)) as owner:
-        secret = f"SELECT rolpassword LIKE 'SCRAM-SHA-256%' FROM pg_authid WHERE rolname = '{ROLE}'"
-        assert owner.execute(secret.encode()).fetchone() == (True,)
+        assert has_password(owner, DASHBOARDS)
         assert owner.execute("SELECT COUNT(*) FROM users").fetchone() == (2,)
+
+
+def test_install_creates_the_role_of_the_exporter(installed: str) -> None:
+    """It has a password, reads the statistics of the whole server, and no data."""
+    with psycopg.connect(plain(installed, EXPORTER), autocommit=True) as reader:
+        assert reader.execute("SELECT pg_has_role('pg_monitor', 'MEMBER')").fetchone() == (True,)
+        for table in ("users", "telemetry_jobs"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(f"SELECT * FROM {table}".encode())
+    with psycopg.connect(plain(installed)) as owner:
+        assert has_password(owner, EXPORTER)
+
+
+def has_password(owner: psycopg.Connection[tuple[object, ...]], role: str) -> bool:
+    """Return whether a role has a password, which is not stored in plain text."""
+    stored = "SELECT rolpassword LIKE 'SCRAM-SHA-256%%' FROM pg_authid WHERE rolname = %s"
+    return owner.execute(stored, (role,)).fetchone() == (True,)
 
 
 def test_history_fills_the_database_of_the_screener(installed: str) -> None:

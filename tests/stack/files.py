@@ -17,8 +17,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE: Final = (ROOT / ".env.example").read_text()
 PROVISIONING: Final = ROOT / "grafana" / "provisioning"
-VARIABLE: Final = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
-"""A setting in docker-compose.yml: its name, and its default or what is said without it."""
+VARIABLE: Final = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
+"""A setting in docker-compose.yml: its name, and its default, without others in it, or the error."""
 SCRATCH: Final = ("collector",)
 """Services in whose images nothing could check their health."""
 
@@ -30,14 +30,35 @@ def documented() -> dict[str, str]:
     return dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
 
 
+def variables() -> list[tuple[str, str, str]]:
+    """Return name, `-` or `?`, and default or error of each setting in docker-compose.yml."""
+    found, text = [], TEXT
+    while used := VARIABLE.findall(text):
+        found += used
+        text = VARIABLE.sub(
+            lambda match: documented()[match[1]], text
+        )  # now the defaults that had one are complete
+    return found
+
+
 @cache
 def compose() -> Yaml:
     """Return docker-compose.yml with the values of `.env.example`; what is empty there is `secret`."""
-    values = {name: value or "secret" for name, value in documented().items()}
-    values["OPENAI_BASE_URL"] = documented()["OPENAI_BASE_URL"]
-    completed = VARIABLE.sub(lambda found: values[found[1]], TEXT).replace("$$", "$")
-    parsed: Yaml = yaml.safe_load(completed)
-    return parsed
+    return parsed(OPENAI_BASE_URL=documented()["OPENAI_BASE_URL"])
+
+
+def parsed(**settings: str) -> Yaml:
+    """Return docker-compose.yml with settings; others have their defaults, and what has none is `secret`."""
+
+    def value(found: re.Match[str]) -> str:
+        default = found[3] if found[2] == "-" else documented()[found[1]] or "secret"
+        return settings.get(found[1], default)
+
+    completed = TEXT
+    while VARIABLE.search(completed):
+        completed = VARIABLE.sub(value, completed)
+    whole: Yaml = yaml.safe_load(completed.replace("$$", "$"))
+    return whole
 
 
 def services() -> dict[str, Yaml]:
@@ -47,9 +68,20 @@ def services() -> dict[str, Yaml]:
 
 
 def environment(service: str) -> dict[str, str]:
-    """Return the environment variables of a service."""
-    found: dict[str, str] = services()[service].get("environment", {})
-    return found
+    """Return the environment variables of a service that have a value by default."""
+    found: dict[str, str | None] = services()[service].get("environment", {})
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def passed(service: str) -> set[str]:
+    """Return the environment variables that a service has only if `.env` sets them."""
+    return set(services()[service].get("environment", {})) - environment(service).keys()
+
+
+def mounts(service: str) -> dict[str, str]:
+    """Return what is mounted in a service, by the path there."""
+    listed = (mount.split(":") for mount in services()[service].get("volumes", []))
+    return {target: source for source, target, *_ in listed}
 
 
 def data_sources() -> dict[str, Yaml]:

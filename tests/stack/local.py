@@ -42,8 +42,8 @@ NOT_HERE: Final = (
     "TELEMETRY_SPOOL_DIR",
 )
 """Settings of containers alone: their addresses, limits and folders."""
-PATHS: Final = ("--config.file", "--storage.tsdb.path")
-"""Flags with paths in a container."""
+PLACES: Final = ("--config.file", "--storage.tsdb.path", "--web.console.templates", "--web.external-url")
+"""Flags with paths and addresses of containers."""
 PASSWORDS: Final = {"SCREENER_PASSWORD": "screener", "DASHBOARDS_PASSWORD": "grafana"}
 """Known to everybody: the data are those of the demo, and gone at the end."""
 
@@ -91,7 +91,7 @@ class Local:
         prometheus = Prometheus(
             program=program("prometheus"),
             configuration=with_targets(SOURCE.read_text(), settings),
-            arguments=tuple(flag for flag in _command("prometheus") if flag.partition("=")[0] not in PATHS),
+            arguments=tuple(flag for flag in _command("prometheus") if flag.partition("=")[0] not in PLACES),
         )
         (prometheus.folder / "rules").symlink_to(SHIPPED / "rules")
         return prometheus

@@ -16,8 +16,10 @@ POSTGRES = [event("postgres", "start", 1), event("postgres", "health_status: hea
 
 
 def test_in_order() -> None:
-    """What waits until its database is healthy is in order, and so is its restart later on."""
-    assert out_of_order([*POSTGRES, event("migrate", "start", 6), event("migrate", "start", 99)]) == []
+    """What waits until its database is healthy is in order, its restart later on, and what builds images."""
+    step = {"Action": "start", "Actor": {"Attributes": {"image": "sha256:1"}}, "timeNano": 1}
+
+    assert out_of_order([step, *POSTGRES, event("migrate", "start", 6), event("migrate", "start", 99)]) == []
 
 
 def test_too_early() -> None:
@@ -25,8 +27,8 @@ def test_too_early() -> None:
     early = [POSTGRES[0], event("migrate", "start", 2), POSTGRES[1], event("migrate", "die", 7, code="1")]
 
     assert out_of_order(early) == ["migrate started before postgres was ready (service_healthy)"]
-    failed = [*early, event("folders", "start", 8)]
-    assert "folders started before migrate was ready (service_completed_successfully)" in out_of_order(failed)
+    failed = [*early, event("grafana", "start", 8)]
+    assert "grafana started before migrate was ready (service_completed_successfully)" in out_of_order(failed)
 
 
 def test_a_profile_that_does_not_run() -> None:

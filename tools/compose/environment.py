@@ -28,18 +28,25 @@ def write(root: Path = ROOT) -> bool:
 
 def _complete(root: Path, filled: str) -> None:
     """Give the secrets that are empty or missing in the file their values in ``filled``."""
-    needed = set(EMPTY.findall((root / ".env.example").read_text(encoding="utf-8")))
-    missing = needed - {name for name, value in read(root).items() if value}
-    if missing:
-        empty = {f"{name}=" for name in missing}
+    if names := missing(root):
+        empty = {f"{name}=" for name in names}
         kept = [
             line for line in (root / ".env").read_text(encoding="utf-8").splitlines() if line not in empty
         ]
-        new = [line for line in filled.splitlines() if line.partition("=")[0] in missing]
+        new = [line for line in filled.splitlines() if line.partition("=")[0] in names]
         (root / ".env").write_text("\n".join([*kept, *new, ""]), encoding="utf-8")
 
 
-def read(root: Path = ROOT) -> dict[str, str]:
-    """Return the settings in `.env`."""
-    text = (root / ".env").read_text(encoding="utf-8")
+def missing(root: Path = ROOT) -> set[str]:
+    """Return the secrets that have no value in `.env`, or have none yet because there is no such file."""
+    needed = EMPTY.findall((root / ".env.example").read_text(encoding="utf-8"))
+    return set(needed) - {name for name, value in read(root).items() if value}
+
+
+def read(root: Path = ROOT, name: str = ".env") -> dict[str, str]:
+    """Return the settings in `.env`, or in another file like it; none if it does not exist."""
+    try:
+        text = (root / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
     return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))

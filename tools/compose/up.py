@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,18 @@ PATIENCE: Final = 300
 NO_DOCKER: Final = (
     "make up needs Docker with its plugin Compose, 2.20 or newer: install it,"
     " or run the same programs without it by `make stack`"
+)
+
+PROTECTED: Final = {
+    "POSTGRES_PASSWORD": "database",
+    "SCREENER_PASSWORD": "database",
+    "GRAFANA_ADMIN_PASSWORD": "grafana",
+}
+"""Passwords that are taken only when a volume is new, and the volume."""
+OTHERS_DATA: Final = (
+    "make up: the passwords of volumes that exist are not in .env: copy .env from the folder that made them;"
+    " or copy .env.example to .env, and set another COMPOSE_PROJECT_NAME there, for new volumes;"
+    " or delete them with their data: `docker volume rm {volumes}`"
 )
 
 
@@ -60,16 +74,38 @@ class Compose:
         """
         subprocess.run(["docker", "compose", *arguments], cwd=self.root, check=True)
 
-    def ask(self, *arguments: str) -> str:
-        """Return what a command of Compose prints, or "" if it fails."""
-        command = ["docker", "compose", *arguments]
+    def ask(self, *arguments: str, **settings: str) -> str:
+        """Return what a command of Compose prints with more settings, or "" if it fails."""
+        return self._ask("compose", *arguments, **settings)
+
+    def _ask(self, *arguments: str, **settings: str) -> str:
         return subprocess.run(
-            command, cwd=self.root, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            ["docker", *arguments],
+            cwd=self.root,
+            env=os.environ | settings,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         ).stdout.strip()
 
     def services(self, without: Sequence[str] = ()) -> list[str]:
         """Return the services of the profiles that `.env` names."""
         return [name for name in sorted(self.ask("config", "--services").split()) if name not in without]
+
+    def volumes_of_others(self) -> list[str]:
+        """Return the volumes that exist although `.env` does not have their passwords."""
+        missing = environment.missing(self.root)
+        names = {PROTECTED[name] for name in missing & PROTECTED.keys()}
+        if not names:
+            return []
+        example = environment.read(self.root, ".env.example")
+        settings = {**example, **environment.read(self.root), **dict.fromkeys(missing, "unknown")}
+        known = json.loads(self.ask("config", "--format", "json", **settings) or "{}").get("volumes", {})
+        volumes = sorted(known[name]["name"] for name in names & known.keys())
+        return [
+            volume for volume in volumes if self._ask("volume", "ls", "--quiet", f"--filter=name=^{volume}$")
+        ]
 
     def url(self, address: Address) -> str:
         """Return the URL of a service on this machine, or "" if it does not run."""
@@ -108,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compose = Compose()
     if not shutil.which("docker") or not compose.ask("version", "--short"):
         print(NO_DOCKER, file=sys.stderr)
+        return 1
+    if volumes := compose.volumes_of_others():
+        print(OTHERS_DATA.format(volumes=" ".join(volumes)), file=sys.stderr)
         return 1
     if environment.write():
         print("Written: .env, with new secrets.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from urllib.request import urlopen
 
 from rich.console import Console
 
@@ -24,6 +26,7 @@ from examples.screener.demo.service import Service
 from examples.screener.demo.steps import Steps
 from examples.screener.demo.submission import Submission
 from examples.screener.demo.submit import FAILURES
+from tests.stack import files
 from tests.stack.proof import grafana, images
 from tests.stack.proof.engine import Clone
 from tests.stack.proof.order import LABEL, out_of_order
@@ -34,6 +37,8 @@ PATIENCE = 180.0
 """Seconds after which something is taken not to happen."""
 YEAR = 9_900
 """Analyses of a year, at least; some of the 10,000 have no row."""
+BUDGET = "49"
+"""US dollars a day that `.env` sets, later on."""
 QUICK = 90.0
 """Seconds within which the demo has to be in every store, on a machine that does nothing else."""
 
@@ -85,6 +90,8 @@ class Proof:
         assert (late := out_of_order(self.clone.events())) == [], late
         memory = self.clone.memory()
         figures = {"healthy_seconds": round(healthy), "stores_seconds": round(seconds)}
+        _timed("Settings of .env", self._set)
+        _timed("PostgreSQL down", self._lose_database)
         if not self.clone.without:
             _timed("Grafana", lambda: grafana.check(self._grafana()))
         restarts = {
@@ -107,6 +114,38 @@ class Proof:
             "down_and_up_seconds": down,
             "history_seconds": history,
         }
+
+    def _set(self) -> None:
+        """Follow the links of alerts; change a budget, and find it in application, rules and dashboards."""
+        stores = self._stores()
+        for alert in stores.alerts():
+            links = alert["annotations"]
+            assert links["dashboard_url"].startswith(f"http://127.0.0.1:{os.environ['GRAFANA_PORT']}/d/")
+            with urlopen(links["runbook_url"], timeout=30) as answer:
+                assert answer.read().decode().startswith(f"# {alert['name']}\n")
+        self.clone.set("TELEMETRY_BUDGET_DAY_USD", BUDGET)
+        self.clone.compose.up(self.clone.without)
+        queries = [rule["query"] for rule in stores.alerts() if rule["name"] == "AnalysisDailyBudgetPassed"]
+        assert [query.rpartition("> ")[2] for query in queries] == [BUDGET], queries
+        for service in ("app", "worker", "daily-check"):
+            given = self.clone.compose.ask("exec", "-T", service, "printenv", "TELEMETRY_BUDGET_DAY_USD")
+            assert given == BUDGET, (service, given)
+        written = [
+            word for word in files.services()["assets"]["command"] if not word.startswith("--overwrite")
+        ]
+        self.clone.compose.run("run", "--rm", "--no-deps", "assets", *written, "--check")
+
+    def _lose_database(self) -> None:
+        """Stop PostgreSQL, and see that Prometheus knows."""
+        stores = self._stores()
+        down = 'count(pg_up{job="postgres"} == 0)'
+        assert stores.value('pg_up{job="postgres"}') == 1
+        self.clone.compose.run("stop", "postgres")
+        until(lambda: stores.value(down), PATIENCE, what="the exporter says that PostgreSQL is down")
+        self.clone.compose.run("start", "postgres")
+        until(lambda: not stores.value(down), PATIENCE, what="it says that it is up again")
+        until(lambda: "unhealthy" not in self.clone.compose.ask("ps"), PATIENCE, what="nothing is ill")
+        self.clone.compose.up(self.clone.without)
 
     def _restart(self, service: str) -> None:
         """Restart a service, have an analysis done meanwhile, and wait until all is well again."""

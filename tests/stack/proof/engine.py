@@ -71,6 +71,11 @@ class Clone:
         """Return a setting of the clone."""
         return environment.read(self.root)[name]
 
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the clone."""
+        with (self.root / ".env").open("a") as file:
+            file.write(f"{name}={value}\n")
+
     def url(self, service: str, port: int) -> str:
         """Return the address of a service on this machine."""
         return f"http://{self.compose.ask('port', service, str(port))}"

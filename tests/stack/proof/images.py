@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests import postgres_exporter
 from tests.debian import unpacked
 from tests.stack import files
 from tools.programs import BUILDS, TOOLS
@@ -50,7 +51,7 @@ def build() -> None:
     with tempfile.TemporaryDirectory(prefix="images-") as folder:
         context = Path(folder)
         _fill(context)
-        for service in (*PROGRAMS, "postgres"):
+        for service in (*PROGRAMS, "postgres", "postgres-exporter"):
             image = files.services()[service]["image"]
             arguments = ["--build-arg", f"BASE={BASE}", "--target", service, "--tag", image, str(context)]
             _docker("build", "--quiet", "--network", "host", *arguments)
@@ -62,6 +63,7 @@ def _fill(context: Path) -> None:
     for programs in PROGRAMS.values():
         for program in programs:
             shutil.copy(TOOLS / program, context)
+    shutil.copy(postgres_exporter.program(), context / "postgres_exporter")
     package = unpacked("postgresql-15", POSTGRES, "usr/lib/postgresql/15/bin/postgres")
     shutil.copytree(package / "usr" / "lib", context / "postgresql" / "usr" / "lib", symlinks=True)
     shutil.copytree(

@@ -22,7 +22,9 @@ def out_of_order(events: Iterable[Mapping[str, Any]]) -> list[str]:
     ready: dict[tuple[str, str], int] = {}
     for event in events:
         attributes = event["Actor"]["Attributes"]
-        name, what, when = attributes.get(LABEL, ""), event["Action"], event["timeNano"]
+        if LABEL not in attributes:  # a step of building an image
+            continue
+        name, what, when = attributes[LABEL], event["Action"], event["timeNano"]
         if what == "start":
             started.setdefault(name, when)
         if what == "die" and attributes.get("exitCode") != "0":

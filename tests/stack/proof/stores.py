@@ -47,6 +47,11 @@ class Stores:
         found = self._get(f"{self.prometheus}/api/v1/query", query=expression)["result"]
         return sum(float(sample["value"][1]) for sample in found)
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alert rules that Prometheus evaluates."""
+        groups = self._get(f"{self.prometheus}/api/v1/rules", type="alert")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def operations(self, service: str) -> list[str]:
         """Return the names of the spans of a service in Jaeger."""
         found: list[str] = self._get(f"{self.jaeger}/api/services/{service}/operations") or []
