@@ -60,21 +60,8 @@ class Jobs:
         has_row = meant != FAILED or chance.random() > 0.3
         middle = min(max(chance.gauss(0.6, 0.1), 0.2), 0.9)
         run = {
-            "run_id": run_id(number),
-            "kind": "analysis",
-            "source": "spans",
-            "synthetic": False,
-            "user_ref": user,
-            "analysis_ref": request.analysis if has_row else None,
-            "analysis_created_at": began if has_row else None,
-            "analysis_seen_at": began if has_row else None,
-            "version": 1,
-            "projected_version": 1,
-            "user_version": 1,
-            "started_at": began,
-            "ended_at": began + timedelta(seconds=seconds),
-            "seen_at": began + timedelta(seconds=seconds),
-            "duration_us": int(seconds * 1e6),
+            **_origin(request, user, has_row),
+            **_period(began, seconds),
             "queue_wait_us": int(chance.expovariate(1 / 3e6)) if candidates > QUEUED else None,
             "candidates": candidates,
             "criteria": criteria,
@@ -138,6 +125,27 @@ class Jobs:
             "price_pico": candidates * PRICE_PICO if has_row else None,
             "user_chose_override": overridden if has_row else None,
         }
+
+
+def _origin(request: Request, user: int, has_row: bool) -> Row:
+    """Return whose run it is, and of which analysis."""
+    began = request.began if has_row else None
+    return {
+        "run_id": run_id(request.number),
+        "kind": "analysis",
+        "source": "spans",
+        "synthetic": False,
+        "user_ref": user,
+        "analysis_ref": request.analysis if has_row else None,
+        "analysis_created_at": began,
+        "analysis_seen_at": began,
+        **dict.fromkeys(("version", "projected_version", "user_version"), 1),
+    }
+
+
+def _period(began: datetime, seconds: float) -> Row:
+    ended = began + timedelta(seconds=seconds)
+    return {"started_at": began, "ended_at": ended, "seen_at": ended, "duration_us": int(seconds * 1e6)}
 
 
 def _analysis(run: Row) -> Row:
