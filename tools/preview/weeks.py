@@ -51,7 +51,7 @@ def store_weeks(year: History, folder: Path) -> None:
         SEED, [job(past, chance) for past in year.jobs() if second(past.run["started_at"]) >= begin]
     )
     for each in month.jobs:
-        each.has_price = each.run["cost_complete"]
+        each.has_usage = not each.run["usage_missing"]
         each.headroom = _headroom(each, chance)
         each.calls = {stage: calls for stage, calls in each.calls.items() if stage in MEASURED}
     store(month, folder, rules, since=SINCE)

@@ -14,12 +14,13 @@ import sqlalchemy as sa
 
 from examples.screener.history.history import History
 from examples.screener.history.pace import Pace
+from examples.screener.history.prices import bill
 from examples.screener.history.rows import Job
-from examples.screener.history.stages import PICO_AN_INPUT_TOKEN, PICO_AN_OUTPUT_TOKEN
+from examples.screener.history.stages import empty, sums
 from examples.screener.history.writing import write
 from exporters.sql.schema import migrate
 from exporters.upkeep.health_log import HealthCheck
-from telemetry.conventions import Stage
+from telemetry.conventions import FAILED, INTERRUPTED, Stage
 from telemetry.settings import Settings
 
 NOW: Final = datetime(2026, 11, 30, 16, 30, tzinfo=UTC)
@@ -32,8 +33,6 @@ USERS: Final = 90
 """More than a history of so many analyses has: then cohorts differ."""
 SEED: Final = 4
 LARGE: Final = "gpt-4o"
-LARGE_COSTS: Final = 17
-"""So many times as much as the model of the history, which the other stages use."""
 SMALL: Final = "gpt-4o-mini"
 EMBEDDING: Final = "text-embedding-3-small"
 SHARES: Final = {
@@ -47,7 +46,8 @@ SHARES: Final = {
     Stage.DB_WRITE: 0.02,
 }
 """Of the duration of a job."""
-SUMS: Final = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "cost_pico")
+LAST_OF_FAILED: Final = Stage.RANKING
+"""The stage in which jobs fail, and are interrupted."""
 CLOCK: Final = """
 CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT timestamptz '{now}' $$;
 ALTER DATABASE {database} SET search_path = public, pg_catalog;
@@ -67,8 +67,8 @@ INSERT INTO telemetry_stage_usage
 class Year(History):
     """A history that ends while the last day is under way, on which the provider is in trouble."""
 
-    def __init__(self) -> None:
-        super().__init__(ANALYSES, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS, USERS)
+    def __init__(self, analyses: int = ANALYSES) -> None:
+        super().__init__(analyses, TODAY + timedelta(days=1), SEED, PACE, DOCUMENTS_DAYS, USERS)
         self._troubled.add(TODAY)
         self._more = Random(SEED)
 
@@ -93,34 +93,39 @@ class Year(History):
                 row[name] = staying
 
     def _with_all_stages(self, job: Job) -> Job:
-        run = job.run
-        known = [stage for stage in job.stages if stage["operation"]]
-        for stage in known:
-            is_ranking = stage["stage"] == Stage.RANKING
+        run, began = job.run, job.run["started_at"]
+        stages = [stage for stage in job.stages if stage["operation"]]
+        for stage in stages:
             stage["model"] = LARGE
-            stage["cost_pico"] *= LARGE_COSTS
-            stage["saved_pico"] *= LARGE_COSTS
-            stage["errors"] = int(run["status"] != "completed" and is_ranking)
-            stage["unpriced"] = 0
-            if not run["cost_complete"] and is_ranking:
-                stage |= {"unpriced": stage["calls"], "cost_pico": 0, "saved_pico": 0}
-        like = known[0] if known else self._stages.row(0, "ranking", 0, 900, 120, False)
         number, calls = run["candidates"], 1 + run["candidates"] // 40
-        added = [
-            _calls(like, Stage.CRITERIA, SMALL, 1, 1_180, 340),
-            _calls(like, Stage.NAMING, SMALL, number, 350, 11),
-            _calls(like, Stage.EMBEDDING, EMBEDDING, calls, 900 * number // calls, 0, "embeddings"),
+        stages += [
+            self._calls(Stage.CRITERIA, SMALL, 1, 1_180, 340),
+            self._calls(Stage.NAMING, SMALL, number, 350, 11),
+            self._calls(Stage.EMBEDDING, EMBEDDING, calls, 900 * number // calls, 0, "embeddings"),
         ]
-        stages = [{**stage, "run_id": run["run_id"]} for stage in (*known, *added)]
-        for name in SUMS:
-            run[name] = sum(stage[name] for stage in stages)
-        run["api_calls"] = sum(stage["calls"] for stage in stages)
+        for stage in stages:
+            stage["run_id"] = run["run_id"]
+            bill(stage, began)
+        run |= sums(stages)
         if job.analysis:
+            job.analysis["api_calls_made"] = run["api_calls"]
             job.analysis["total_api_cost"] = run["cost_pico"] / 1e12
         stages += self._times(run, stages[0])
-        # All rows of a batch are written with the columns of the first.
-        job.stages[:] = [dict(sorted(stage.items())) for stage in stages]
+        job.stages[:] = stages
         return job
+
+    def _calls(
+        self, stage: str, model: str, calls: int, asked: int, answered: int, operation: str = "chat"
+    ) -> dict[str, Any]:
+        """Return calls, all of which are answered; with the usual tokens of one."""
+        about = self._more.uniform
+        return {
+            **empty(0, stage),
+            **{"operation": operation, "model": model, "calls": calls, "attempts": calls},
+            "input_tokens": int(calls * asked * about(0.8, 1.25)),
+            "output_tokens": int(calls * answered * about(0.8, 1.25)),
+            "duration_us": int(calls * 700_000 * about(0.7, 1.6)),
+        }
 
     def _times(self, run: dict[str, Any], like: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield how long the stages were open: rows without calls."""
@@ -131,31 +136,12 @@ class Year(History):
         }
         opened = 0
         for stage, share in SHARES.items():
-            closed = opened + int(run["duration_us"] * share * self._more.uniform(0.6, 1.1))
+            closed = opened + int(run["duration_us"] * share * self._more.uniform(0.6, 1.0))
             times = {"duration_us": closed - opened, "opened_us": opened, "closed_us": closed}
             yield {**zero, "stage": stage, **times}
+            if stage == LAST_OF_FAILED and run["status"] in (FAILED, INTERRUPTED):
+                return
             opened = closed
-
-
-def _calls(
-    like: dict[str, Any],
-    stage: str,
-    model: str,
-    calls: int,
-    asked: int,
-    answered: int,
-    operation: str = "chat",
-) -> dict[str, Any]:
-    tokens = calls * asked, calls * answered
-    price = PICO_AN_INPUT_TOKEN // (1 if operation == "chat" else 7), PICO_AN_OUTPUT_TOKEN
-    return {
-        **like,
-        **dict.fromkeys(("rate_limit_hits", "rate_limit_retries", "backoff_us"), 0),
-        **dict.fromkeys(("cached_tokens", "saved_pico", "errors", "unpriced"), 0),
-        **{"stage": stage, "operation": operation, "model": model, "calls": calls, "attempts": calls},
-        **{"input_tokens": tokens[0], "output_tokens": tokens[1], "duration_us": calls * 700_000},
-        "cost_pico": tokens[0] * price[0] + tokens[1] * price[1],
-    }
 
 
 def store(url: str, year: History) -> None:

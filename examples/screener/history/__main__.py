@@ -1,8 +1,8 @@
 """Years of analyses in a minute: ``python -m examples.screener.history --database-url URL --analyses 10000``.
 
 The same seed gives the same history: users who come one after another and come back, weekdays and holidays,
-growth, batches of every size, days on which the provider is in trouble, jobs that fail before they have a
-row. The database must have the tables of the screener and of telemetry. What it has already, it keeps; a
+growth, batches of every size, days on which the provider is in trouble, failed jobs whose row was rolled
+back. The database must have the tables of the screener and of telemetry. What it has already, it keeps; a
 history is written once.
 """
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-ERRORS: Final = (
-    "openai.RateLimitError",
-    "openai.APITimeoutError",
-    "openai.InternalServerError",
-    "ValueError",
-)
+RATE_LIMIT: Final = "openai.RateLimitError"
+CALL_ERRORS: Final = (RATE_LIMIT, "openai.APITimeoutError", "openai.InternalServerError")
+ERRORS: Final = (*CALL_ERRORS, "ValueError")
+"""What happens to documents: their calls fail for good, or are answered with what is no rating."""
 
 Row = dict[str, Any]
 

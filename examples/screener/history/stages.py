@@ -2,63 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from random import Random
 from typing import Final
 
-from .pace import Pace
-from .rows import Row, run_id
+from telemetry.conventions import Stage
 
-PICO_AN_INPUT_TOKEN: Final = 150_000
-PICO_AN_OUTPUT_TOKEN: Final = 600_000
+from .pace import Pace
+from .prices import bill
+from .rows import CALL_ERRORS, RATE_LIMIT, Row, run_id
+
+MODEL: Final = "gpt-4o-mini"
+ATTEMPTS: Final = 3
+"""Attempts of a call that fails for good."""
+_SUMS: Final = (
+    *("attempts", "rate_limit_hits", "rate_limit_retries", "other_retries", "backoff_us"),
+    *("input_tokens", "cached_tokens", "output_tokens", "cost_pico", "usage_missing"),
+)
 
 
 class Stages:
-    """Makes the rows of stages."""
+    """Makes the rows of stages.
 
-    def __init__(self, chance: Random, of_documents: Random, pace: Pace) -> None:
-        self._random, self._of_documents, self._pace = chance, of_documents, pace
+    The first source of chance decides how many calls there are and what they meet, the second the details.
+    """
+
+    def __init__(self, chance: Random, details: Random, pace: Pace) -> None:
+        self._random, self._details, self._pace = chance, details, pace
 
     def rows(self, number: int, done: int, criteria: int, is_troubled: bool) -> list[Row]:
-        """Return the calls of both stages."""
-        found = [("ranking", done * criteria, 900, 120), ("insights", min(done, 5), 2600, 450)]
-        return [self.row(number, *stage, is_troubled) for stage in found if stage[1]]
+        """Return the answered calls of both stages."""
+        found = [(Stage.RANKING, done * criteria, 900, 120), (Stage.INSIGHTS, min(done, 5), 2600, 450)]
+        return [self._row(number, *stage, is_troubled) for stage in found if stage[1]]
 
-    def use_cache(self, stages: list[Row]) -> None:
-        """Read a part of the input from the prompt cache, at half its price."""
+    def lose(self, stages: list[Row], number: int, criteria: int, errors: Sequence[str]) -> None:
+        """Add the calls for documents that failed: of each, a call fails, or its answer is of no use."""
+        if not errors:
+            return
+        if not stages:
+            stages.append(empty(number, Stage.RANKING))
+        ranking, calls = stages[0], len(errors) * criteria
+        failed = sum(error in CALL_ERRORS for error in errors)
+        limited = errors.count(RATE_LIMIT)
+        again = ATTEMPTS - 1
+        more = {
+            "calls": calls,
+            "attempts": calls + failed * again,
+            "errors": failed,
+            "rate_limit_hits": limited * ATTEMPTS,
+            "rate_limit_retries": limited * again,
+            "other_retries": (failed - limited) * again,
+            "backoff_us": self._waits(failed * again),
+            "duration_us": calls * self._details.randint(600_000, 2_400_000),
+            "input_tokens": (calls - failed) * self._details.randint(450, 900),
+            "output_tokens": (calls - failed) * self._details.randint(95, 150),
+        }
+        for name, value in more.items():
+            ranking[name] += value
+
+    def close(self, stages: Iterable[Row], at: datetime, *, has_usage: bool) -> None:
+        """Read a part of the input from the prompt cache, and add what it all costs."""
         for stage in stages:
-            stage["cached_tokens"] = int(stage["input_tokens"] * self._of_documents.uniform(0, 0.5))
-            stage["saved_pico"] = stage["cached_tokens"] * PICO_AN_INPUT_TOKEN // 2
-            stage["cost_pico"] -= stage["saved_pico"]
+            if has_usage:
+                stage["cached_tokens"] = int(stage["input_tokens"] * self._details.uniform(0, 0.5))
+            else:
+                stage["usage_missing"] = stage["calls"] - stage["errors"]
+                stage["input_tokens"] = stage["output_tokens"] = 0
+            bill(stage, at)
 
-    def row(self, number: int, stage: str, calls: int, asked: int, answered: int, is_troubled: bool) -> Row:
-        """Return the calls of a stage: their number, the most input tokens of one, the output tokens."""
+    def _row(self, number: int, stage: str, calls: int, asked: int, answered: int, is_troubled: bool) -> Row:
+        """Return answered calls; with the most input tokens of one, and the usual output tokens."""
         share = 0.2 if is_troubled else self._pace.limited
         limited = sum(self._random.random() < share for _ in range(min(calls, 40)))
-        tokens = (calls * self._random.randint(asked // 2, asked), calls * answered)
         return {
-            "run_id": run_id(number),
-            "stage": stage,
-            "operation": "chat",
-            "model": "gpt-4o-mini",
-            "service_tier": "default",
-            "price_version": "1",
-            "price_source": "genai-prices",
+            **empty(number, stage),
             "calls": calls,
             "attempts": calls + limited,
             "rate_limit_hits": limited,
             "rate_limit_retries": limited,
-            "backoff_us": limited * 800_000,
+            "backoff_us": self._waits(limited),
+            "input_tokens": calls * self._random.randint(asked // 2, asked),
+            "output_tokens": int(calls * answered * self._details.uniform(0.8, 1.25)),
             "duration_us": calls * self._random.randint(600_000, 2_400_000),
-            "input_tokens": tokens[0],
-            "output_tokens": tokens[1],
-            "cached_tokens": 0,
-            "cost_pico": tokens[0] * PICO_AN_INPUT_TOKEN + tokens[1] * PICO_AN_OUTPUT_TOKEN,
-            "saved_pico": 0,
-            "output_pico": tokens[1] * PICO_AN_OUTPUT_TOKEN,
-            "opened_us": None,
-            "closed_us": None,
         }
+
+    def _waits(self, retries: int) -> int:
+        return int(retries * self._details.uniform(500_000, 1_500_000))
+
+
+def empty(number: int, stage: str) -> Row:
+    """Return a stage without calls."""
+    zero = ("calls", *_SUMS, "errors", "duration_us", "saved_pico", "output_pico")
+    return {
+        "run_id": run_id(number),
+        "stage": stage,
+        "operation": "chat",
+        "model": MODEL,
+        "service_tier": "default",
+        "price_version": "",
+        "price_source": "",
+        **dict.fromkeys(zero, 0),
+        "opened_us": None,
+        "closed_us": None,
+    }
+
+
+def sums(stages: Sequence[Row]) -> Row:
+    """Return what the run says of the calls of its stages."""
+    return {
+        "api_calls": sum(stage["calls"] for stage in stages),
+        **{name: sum(stage[name] for stage in stages) for name in _SUMS},
+    }
 
 
 def times(stages: list[Row], seconds: float) -> Iterator[Row]:
