@@ -93,7 +93,20 @@ def jobs(seed: int) -> Iterator[Job]:
             run["cost_pico"] *= COST
             run["exceeded_resume_limit"] = run["candidates"] > LIMIT
             run["user_chose_override"] = run["exceeded_resume_limit"] and chance.random() < OVERRIDES
+            past.stages[:] = _answered(past)
             yield job(past, chance)
+
+
+def _answered(past: Past) -> list[dict[str, Any]]:
+    """Return the calls of candidates with a score: what else fails in the months is up to incidents."""
+    run, hits = past.run, {stage["stage"]: stage["rate_limit_hits"] for stage in past.stages}
+    ranked = sum(stage["calls"] for stage in past.stages if stage["stage"] == c.Stage.RANKING)
+    done = ranked // run["criteria"] if run["status"] == c.INTERRUPTED else run["n_scored"]
+    calls = {c.Stage.RANKING: done * run["criteria"], c.Stage.INSIGHTS: min(done, 5)}
+    return [
+        {"stage": stage, "calls": number, "rate_limit_hits": hits.get(stage, 0)}
+        for stage, number in calls.items()
+    ]
 
 
 def job(past: Past, chance: Random) -> Job:
