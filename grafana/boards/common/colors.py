@@ -36,6 +36,7 @@ ERROR_TYPES: Final = {
         "openai.BadRequestError": "purple",
         "openai.AuthenticationError": "dark-red",
         "ValueError": "light-blue",
+        "UnreadableDocument": "light-purple",
         c.OTHER: "text",
     }.items()
 }
