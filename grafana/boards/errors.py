@@ -222,9 +222,9 @@ def _failed_jobs() -> Panel:
         sql(f"""
 WITH {jobs("analysis_ref", "user_ref", "status", "status_reason", "candidates", "n_scored", "n_failed", "error_count", "cost_pico", "cost_complete", "trace_id")}
 SELECT analysis_ref AS "Analysis", started_at AS "Began", user_ref AS "User", status AS "Status",
-  status_reason AS "Reason", n_scored AS "Scored", candidates AS "Candidates", n_failed AS "Failed documents",
+  status_reason AS "Reason", n_scored AS "Scored", candidates AS "Candidates", n_failed AS "Failed",
   error_count AS "Errors", cost_pico / 1e12 AS "Cost",
   {TOTAL}, trace_id AS "Trace"
 FROM job WHERE {FAILED} ORDER BY started_at DESC, run_id LIMIT {LATEST}"""),
-        columns={**IDS, "Cost": Column(unit=DOLLARS, decimals=4)},
+        columns={**IDS, "Reason": Column(width=260), "Cost": Column(unit=DOLLARS, decimals=4)},
     )

@@ -187,8 +187,10 @@ SELECT part.stage AS "Stage", part.operation AS "Operation", part.model AS "Mode
 FROM telemetry_stages part JOIN run ON run.run_id = part.run_id
 WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 12 DESC"""),
         columns={
+            "Operation": Column(width=110),
+            "Model": Column(width=190),
             "Duration": Column(unit=SECONDS, decimals=1),
-            "Cost": Column(unit=DOLLARS, decimals=6),
+            "Cost": Column(unit=DOLLARS, decimals=4),
             **UNKNOWN_COLUMNS,
         },
     )
@@ -205,6 +207,7 @@ def _errors() -> Panel:
 WITH {RUNS}
 SELECT error.stage AS "Stage", error.error_type AS "Type", sum(error.errors) AS "Times"
 FROM telemetry_errors error JOIN run ON run.run_id = error.run_id GROUP BY 1, 2 ORDER BY 3 DESC"""),
+        columns={"Stage": Column(width=90), "Times": Column(width=70)},
     )
 
 

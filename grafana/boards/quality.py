@@ -66,7 +66,6 @@ SELECT sum(resume_characters) FILTER (WHERE n_documents > 0) / nullif(sum(n_docu
   min(resume_characters_min) AS "Shortest", max(resume_characters_max) AS "Longest"
 FROM job"""),
         unit=COUNT,
-        decimals=0,
     )
 
 
@@ -79,7 +78,6 @@ def _descriptions() -> Panel:
 WITH {jobs("jd_characters")}
 SELECT avg(jd_characters) AS "Average", min(jd_characters) AS "Shortest", max(jd_characters) AS "Longest" FROM job"""),
         unit=COUNT,
-        decimals=0,
     )
 
 

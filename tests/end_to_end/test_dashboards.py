@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -23,6 +24,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.screener.standin.client import StandIn
+from exporters.alert_rules.alerts.collector import SIGNALS
 from exporters.sql.schema.roles import role_sql
 from grafana.parts.expansion import Moment, expand
 from telemetry import conventions as c
@@ -155,13 +157,10 @@ EMPTY: dict[str, tuple[str, Callable[[Session], bool]]] = {
             "the Collector counts a failure from the first one on",
             _nothing_is_lost(f"otelcol_{name}_{signal}_total"),
         )
-        for letter, name, signal in (
-            ("A", "receiver_refused", "spans"),
-            ("B", "receiver_refused", "metric_points"),
-            ("C", "exporter_send_failed", "spans"),
-            ("D", "exporter_send_failed", "metric_points"),
-            ("E", "exporter_enqueue_failed", "spans"),
-            ("F", "exporter_enqueue_failed", "metric_points"),
+        for letter, (name, signal) in zip(
+            "ABCDEFGHI",
+            product(("receiver_refused", "exporter_send_failed", "exporter_enqueue_failed"), SIGNALS),
+            strict=True,
         )
     },
 }

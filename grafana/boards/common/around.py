@@ -45,7 +45,9 @@ def refused() -> Panel:
         for what, name in kinds.items()
         for signal in SIGNALS
     ]
-    about = _about("Refused and failed in the Collector", "Does it lose spans or metrics?", NO_COLLECTOR)
+    about = _about(
+        "Refused and failed in the Collector", "Does it lose spans, metrics or log records?", NO_COLLECTOR
+    )
     return in_reds(course(about, failed, unit="cpm"))
 
 
