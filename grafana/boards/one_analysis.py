@@ -179,16 +179,16 @@ def _calls() -> Panel:
         ),
         sql(f"""
 WITH {RUNS}
-SELECT part.stage AS "Stage", part.operation AS "Operation", part.model AS "Model", sum(part.calls) AS "Calls",
+SELECT part.stage AS "Stage", part.model AS "Model", sum(part.calls) AS "Calls",
   sum(part.attempts) AS "Attempts", sum(part.rate_limit_hits) AS "Rate limits", sum(part.errors) AS "Failed",
   sum(part.input_tokens) AS "Input", sum(part.cached_tokens) AS "Cached", sum(part.output_tokens) AS "Output",
   sum(part.duration_seconds) AS "Duration",
   sum(part.cost_pico) / 1e12 AS "Cost", {CALLS_TOTAL}, {CALLS_UNKNOWN}
 FROM telemetry_stages part JOIN run ON run.run_id = part.run_id
-WHERE part.operation <> '' GROUP BY 1, 2, 3 ORDER BY 12 DESC"""),
+WHERE part.operation <> '' GROUP BY 1, 2 ORDER BY 11 DESC"""),
         columns={
-            "Operation": Column(width=110),
-            "Model": Column(width=190),
+            "Stage": Column(width=90),
+            "Model": Column(width=160),
             "Duration": Column(unit=SECONDS, decimals=1),
             "Cost": Column(unit=DOLLARS, decimals=4),
             **UNKNOWN_COLUMNS,

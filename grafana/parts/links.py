@@ -82,8 +82,8 @@ def _quoted(text: str) -> str:
 
 
 def one_analysis(field: str = "Analysis") -> Link:
-    """Return the link from the id of an analysis in a column to its dashboard, which has no other choices."""
-    return _of_value("Open this analysis", ONE_ANALYSIS, "analysis", field)
+    """Return the link from the id of an analysis in a column to its dashboard, with the application."""
+    return _of_value("Open this analysis", ONE_ANALYSIS, "analysis", field, *_kept(["job"]))
 
 
 def user(field: str = "User") -> Link:

@@ -54,7 +54,7 @@ def test_of_two_runs_it_shows_the_last(tables: Tables) -> None:
         ]
         files = [file for file in tables.parts("telemetry_documents") if file["run_id"] == second["run_id"]]
         assert len(shown("Documents")) == min(len(files), 500)
-        assert sum(row[3] for row in shown("Calls")) == first["api_calls"] + second["api_calls"]
+        assert sum(row[2] for row in shown("Calls")) == first["api_calls"] + second["api_calls"]
 
 
 def test_nothing_is_shown_of_a_deleted_analysis(tables: Tables) -> None:
