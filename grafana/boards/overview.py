@@ -142,7 +142,7 @@ def _alerts() -> Panel:
     return rows(
         About(
             title="Alerts",
-            question="Which alerts are firing? Each leads to its runbook; Alertmanager knows who was told.",
+            question="Which alerts are firing? Each leads to its runbook; Alertmanager knows who was notified.",
             owner=Owner.ON_CALL,
             empty="No alert is firing now.",
         ),

@@ -29,7 +29,7 @@ for each in files:
 code = connection.recv(8)
 os._exit(int(code))
 """
-"""It hands its files over, and closes them, so that whoever reads from a pipe sees its end."""
+"""It hands its files over, and closes its own copies: a pipe ends when nobody holds it any more."""
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Job:
         return sum(document["outcome"] == outcome for document in self.documents)
 
 
-def jobs(engine: sa.Engine) -> Iterator[Job]:
+def read(engine: sa.Engine) -> Iterator[Job]:
     """Yield what the views say of each job."""
     found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     names = ("telemetry_run_documents", "telemetry_stages", "telemetry_errors")
@@ -62,19 +62,19 @@ def jobs(engine: sa.Engine) -> Iterator[Job]:
 
 
 @pytest.fixture(scope="module", params=HISTORIES)
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
     """What the views say of the jobs of a history."""
     url = f"sqlite:///{tmp_path_factory.mktemp('facts') / 'history.sqlite'}"
     migrate.upgrade(url, with_base_tables=True)
     with engine_of(url) as engine:
         write(engine, HISTORIES[request.param]())
         assert list(broken(engine)) == []
-        return list(jobs(engine))
+        return list(read(engine))
 
 
-def test_candidates_are_counted_once(told: list[Job]) -> None:
+def test_candidates_are_counted_once(jobs: list[Job]) -> None:
     """The bands are the scored, who are no more than the documents, who are the candidates."""
-    for job in told:
+    for job in jobs:
         row = job.row
         if row["status"] == "interrupted":
             assert row["n_documents"] is row["n_scored"] is row["above_70"] is row["score_avg"] is None
@@ -89,9 +89,9 @@ def test_candidates_are_counted_once(told: list[Job]) -> None:
             assert row["score_avg"] is row["score_median"] is row["score_min"] is row["score_max"] is None
 
 
-def test_documents_are_those_of_their_run(told: list[Job]) -> None:
+def test_documents_are_those_of_their_run(jobs: list[Job]) -> None:
     """Their number, outcomes, sizes, lengths and scores; none took longer than the whole run."""
-    documented = [job for job in told if job.documents]
+    documented = [job for job in jobs if job.documents]
     for job in documented:
         row, documents = job.row, job.documents
         assert len(documents) == row["n_documents"]
@@ -115,9 +115,9 @@ def test_documents_are_those_of_their_run(told: list[Job]) -> None:
     assert documented
 
 
-def test_errors_are_those_of_documents_and_calls(told: list[Job]) -> None:
+def test_errors_are_those_of_documents_and_calls(jobs: list[Job]) -> None:
     """A run has an error for each failed document, and a status that follows from them."""
-    for job in told:
+    for job in jobs:
         row = job.row
         types = Counter[str]()
         for error in job.errors:
@@ -139,22 +139,22 @@ def test_errors_are_those_of_documents_and_calls(told: list[Job]) -> None:
             assert not stages & {"insights", "db_write"}
 
 
-def test_rate_limits_are_attempts(told: list[Job]) -> None:
+def test_rate_limits_are_attempts(jobs: list[Job]) -> None:
     """Each attempt is a call's first, or follows a failed one; a 429 without one after it fails its call."""
-    for job in told:
+    for job in jobs:
         for row in (*job.calls, job.row):
             calls = row.get("calls", row.get("api_calls"))
             assert row["attempts"] == calls + row["rate_limit_retries"] + row["other_retries"]
             assert (row["backoff_seconds"] > 0) == (row["attempts"] > calls)
         refused = sum(error["errors"] for error in job.errors if error["error_type"] == RATE_LIMIT)
         assert job.row["rate_limit_hits"] == job.row["rate_limit_retries"] + refused
-    assert any(job.row["rate_limit_hits"] for job in told)
+    assert any(job.row["rate_limit_hits"] for job in jobs)
 
 
-def test_kinds_of_tokens_cost_their_list_prices(told: list[Job]) -> None:
+def test_kinds_of_tokens_cost_their_list_prices(jobs: list[Job]) -> None:
     """Exactly; and together they are what the run cost, which is complete if all is known."""
     prices = Prices()
-    for job in told:
+    for job in jobs:
         at = datetime.fromisoformat(str(job.row["started_at"])).replace(tzinfo=UTC).timestamp()
         for call in job.calls:
             tokens = Tokens(call["input_tokens"], call["output_tokens"], call["cached_tokens"])
@@ -171,19 +171,19 @@ def test_kinds_of_tokens_cost_their_list_prices(told: list[Job]) -> None:
         assert bool(job.row["cost_complete"]) == (is_known and job.row["status"] != "interrupted")
 
 
-def test_values_vary(told: list[Job]) -> None:
+def test_values_vary(jobs: list[Job]) -> None:
     """Nothing that differs from job to job in real life has one value."""
     names = ("resume_characters_max", "resume_characters_min", "score_min", "score_max", "jd_bytes")
     for name in names:
-        values = {job.row[name] for job in told if job.row[name] is not None}
-        assert len(values) > len(told) / 3, name
-    waits = [job.row["backoff_seconds"] / retries for job in told if (retries := _retries(job))]
+        values = {job.row[name] for job in jobs if job.row[name] is not None}
+        assert len(values) > len(jobs) / 3, name
+    waits = [job.row["backoff_seconds"] / retries for job in jobs if (retries := _retries(job))]
     assert len(set(waits)) > len(waits) / 2
 
 
-def test_larger_files_are_longer_and_slower(told: list[Job]) -> None:
+def test_larger_files_are_longer_and_slower(jobs: list[Job]) -> None:
     """Of the files with text, and beside them are some scans with next to none."""
-    files = [file for job in told for file in job.documents if file["characters"]]
+    files = [file for job in jobs for file in job.documents if file["characters"]]
     large = median(file["size_bytes"] for file in files)
     for name in ("characters", "extraction_seconds", "analysis_seconds"):
         assert _usual(files, name, large) > 1.2 * _usual(files, name, -large), name

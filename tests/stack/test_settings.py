@@ -33,7 +33,7 @@ PORTS: Final = {
 
 
 def test_no_secret_has_a_default() -> None:
-    """K5: whoever sets none is told so; `.env.example` has every setting, and the same defaults."""
+    """K5: a secret must be set; `.env.example` has every setting, and the defaults of the others."""
     found = stack.variables()
     secret = {name for name, _, _ in found if re.search(r"PASSWORD|SECRET|_KEY$", name)}
     known = stack.documented()
